@@ -18,6 +18,7 @@ RunKind = Literal["grid", "tuning", "resume check"]
 METHOD_PREFIXES = ("backbone_", "method_", "numerics_")  # spec fields that backbone and method imply
 TRAINING_PREFIXES = ("dataset_", "recipe_")  # spec fields that all rows of a table should share
 EQUAL = "recipe_equal"
+COMPILE = "recipe_compile"  # true, false or "auto"
 TEXTS = (  # text even if it looks like a number
     "run", "cell", "backbone", "method", "dataset", "protocol", "status", "kind", "device_name", "dataset_name",
     "host_machine_id", "host_cpu", "code_commit", "data_sha256", "weights_sha256",
@@ -52,6 +53,8 @@ def read_runs(path: Path) -> pd.DataFrame:
     frame = read_csv(path, texts=TEXTS)
     if "run" not in frame:
         raise InputError(f"{path}: not the runs.csv of a report: it has no column run")
+    if COMPILE in frame:  # text in all rows if some say "auto"
+        frame[COMPILE] = [{"True": True, "False": False}.get(value, value) for value in frame[COMPILE]]
     return frame.set_index(pd.Index([run.rpartition("-")[2] for run in frame["run"]], name="run_id", dtype="str"))
 
 

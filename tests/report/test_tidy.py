@@ -1,6 +1,7 @@
 import csv
 import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from slbench.differing import flat
 from slbench.record import RunRecord
-from slbench.report.tidy import tidy, varying
+from slbench.report.tidy import read_runs, tidy, varying
 from tests.support import TINY, make_record, runs
 
 
@@ -25,6 +26,14 @@ def records(grid: dict[str, Any], **content: Any) -> list[RunRecord]:
 def test_pandas_reads_the_csv_back_with_the_same_types_and_values(protocol: str) -> None:
     frame = tidy(records({"method": ["none", "spt", "lsa"], "seed": [0, 1]}, protocol=protocol))
     assert_frame_equal(read_back(frame), frame.reset_index(drop=True), check_exact=True)
+
+
+def test_compilation_reads_back_as_true_and_false_where_other_runs_say_auto(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    made = runs({"method": ["none"], "compile": ["auto", True, False]})
+    outcomes = [make_record(run, compiled=run.spec.recipe.compile is True) for run in made]
+    tidy(outcomes).to_csv(path, index=False)
+    assert list(read_runs(path)["recipe_compile"]) == ["auto", True, False]
 
 
 def test_numbers_survive_to_the_last_bit() -> None:
