@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAINING = ("dataset_", "recipe_")  # prefixes of fields in which compared runs agree
-DERIVED_DATA = tuple(f"dataset_{name}" for name in ("content", "train_counts", "validation_counts", "num_test", "mean", "std"))
+DERIVED_DATA = (
+    "dataset_content", "dataset_train_counts", "dataset_validation_counts", "dataset_num_test", "dataset_mean",
+    "dataset_std",
+)  # fmt: skip
 FOLLOWING = {  # fields that a run derives from another field; all others are settings of their own
     "dataset_image_size": (*DERIVED_DATA, "backbone_patch_size", "backbone_window_size", "backbone_num_splits"),
     "dataset_split_seed": DERIVED_DATA,

@@ -186,6 +186,7 @@ def check_values(contrast: Contrast, known: Iterable[Any], *, where: str = "cont
     sides = distinct(setting_text(contrast.field, value) for value in known)
     for key, side in zip(("value", "reference"), contrast.sides, strict=True):
         if side not in map(contrast.side_of, known):
-            allowed = choices((each.partition("=")[2] for each in sides), side.partition("=")[2])
+            guessed = "" if side in sides else side.partition("=")[2]  # else it is text that reads like a value
+            allowed = choices((each.partition("=")[2] for each in sides), guessed)
             got = shown(getattr(contrast, key))
             raise InputError(f"{where}: {key}: no run has this value of {contrast.field} (got {got}){allowed}")

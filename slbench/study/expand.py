@@ -14,7 +14,6 @@ from slbench.study.resolve import Resolver
 from slbench.study.runs import Comparison, Study, StudyRun
 from slbench.table_spec import TableSpec, check_columns, check_labels
 from slbench.text import choices, distinct, shown
-from slbench.validation import Override
 
 TABLE_LABELS = ("backbone", "method", "dataset")  # labels by which the table of a study names them
 
