@@ -4,6 +4,7 @@ import argparse
 import shutil
 import time
 
+from tests.reference.quoted import PAGE, with_quotations
 from tests.reference.regenerate import differences, names, regenerate, replace
 from tests.support import ROOT
 
@@ -16,7 +17,9 @@ def main() -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="of folders of results/reference; default: all with runs"
     )
-    parser.add_argument("--update", action="store_true", help="replace the committed reports")
+    parser.add_argument(
+        "--update", action="store_true", help="replace the committed reports, and what docs/results.md quotes of them"
+    )
     options = parser.parse_args()
     shutil.rmtree(FOLDER, ignore_errors=True)
     found = list[str]()
@@ -27,6 +30,8 @@ def main() -> int:
         if options.update:
             replace(name, made)
         print(f"{name}: {len(list(made.iterdir()))} files in {time.monotonic() - start:.1f} s", *lines, sep="\n  ")
+    if options.update:
+        PAGE.write_text(with_quotations(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return int(bool(found) and not options.update)
 
 
