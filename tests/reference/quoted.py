@@ -1,6 +1,7 @@
 """Sections of committed reports that a page of the docs quotes.
 
-A quotation is enclosed in comments; it is the section of that heading, or without `#` every table line of the file:
+A quotation is enclosed in comments. It is the section of that heading, or without `#` the file; of that only the
+tables, if it has any:
 
     <!-- quoted: results/reference/pilot/findings.md#Answers -->
     ...
@@ -23,8 +24,9 @@ def with_quotations(page: str) -> str:
     def quotation(found: re.Match[str]) -> str:
         file, heading = found.groups()
         text = (ROOT / file).read_text(encoding="utf-8")
-        quoted = sections(text)[heading] if heading else "\n".join(re.findall(r"^\|.*$", text, flags=re.MULTILINE))
-        return f"{found[0].partition(chr(10))[0]}\n\n{quoted.strip()}\n\n{END}"
+        section = sections(text)[heading] if heading else text
+        quoted = "\n".join(re.findall(r"^\|.*$", section, flags=re.MULTILINE)) or section.strip()
+        return f"{found[0].splitlines()[0]}\n\n{quoted}\n\n{END}"
 
     return QUOTATION.sub(quotation, page)
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.reference.quoted import END, PAGE, QUOTATION, with_quotations
 from tests.reference.regenerate import COMMITTED, differences, names, regenerate
+from tests.support import ROOT
 
 
 @pytest.mark.slow
@@ -30,3 +31,16 @@ def test_runs_trained_again_have_the_weights_of_the_committed_runs() -> None:
     same = ["final_test_top1", "final_test_loss", "weights_sha256"]
     pd.testing.assert_frame_equal(again[same], committed.loc[again.index, same])
     assert not set(again["host_machine_id"]) & set(committed.loc[again.index, "host_machine_id"])
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_the_headline_has_the_committed_effects(page: str) -> None:
+    findings = pd.read_csv(COMMITTED / "cifar10_12k" / "findings.csv").set_index("contrast")
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    for effect in ("main effect of spt", "main effect of lsa"):
+        answer = findings.loc[effect].to_dict()
+        estimate, low, high = (f"{answer[column]:+.2f}" for column in ("estimate", "low", "high"))
+        assert estimate in text
+        assert f"({low} to {high})" in text
+        assert float(high) < 2  # "gains of two points are excluded"
+        assert answer["verdict"] == "undecided"
