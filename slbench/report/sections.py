@@ -131,6 +131,8 @@ def answer_sentence(result: Result, verdicts: Verdicts) -> str:
     answer = result.answer
     place = ", ".join(part for part in (f"{answer.backbone} on {answer.dataset}", answer.shown_setting) if part)
     details = [f"{result.verdict}, {points(result.estimate, result)}{ends(result)}", plural(result.n, result.over[:-1])]
+    equal = result.over == "seeds" and result.n > 1 and not result.has_interval and result.verdict == "undecided"
+    details += ["no interval, since all differences are equal"] if equal else []
     details += ["sequential"] if result.sequential else []
     details += [f"diverged: {answer.failed}"] if answer.failed else []
     details += [verdicts.mixed(result)] if verdicts.mixed(result) else []

@@ -232,7 +232,7 @@ def test_a_cluster_of_this_machine_listens_on_the_loopback_interface_only_and_se
         assert not missing(
             driver.ask("check", needs={"CPU": 1.0}, **asked)["refused"], tmp_path / "store", "not visible"
         )
-        with pytest.raises(EngineError, match="needs"):
+        with pytest.raises(EngineError, match="exclude"):
             driver.ask("check")
         processes = [process for process in children if process.is_running()]
     psutil.wait_procs(processes, timeout=30)

@@ -146,11 +146,13 @@ def test_a_swept_method_is_compared_with_the_reference_at_its_own_value_whatever
 
 
 def test_one_seed_and_equal_differences_have_no_interval_and_no_verdict() -> None:
-    for seeds in ([0], [0, 1]):
-        table = make_table(inputs_of(runs({"method": ["none", "spt"], "seed": seeds}), BY_METHOD))
+    for seeds, end in (([0], "1 seed"), ([0, 1], "2 seeds, no interval, since all differences are equal")):
+        inputs = inputs_of(runs({"method": ["none", "spt"], "seed": seeds}), BY_METHOD)
+        table = make_table(inputs)
         assert table.verdicts is not None
         (result,) = table.verdicts.results
         assert (result.has_interval, result.verdict) == (False, "undecided")
+        assert make_sections(inputs, table.verdicts)[0].items[0].endswith(end)
         assert "+1.00 |" in markdown.render_table(table)
 
 
