@@ -119,10 +119,11 @@ def cells_of(runs: "pd.DataFrame", swept: str | None, *, alone: bool) -> Iterato
             name for name in apart if name != swept and not (name in following and determined(runs, name, by=swept))
         ]
     settings = [dict(zip(apart, values, strict=True)) for values in distinct_rows(runs, apart)]
+    joins = swept in (FRACTION, PER_CLASS) if alone else swept is not None  # the full set is compared with subsets
     for setting in settings:
-        if swept is not None and any(is_full_set_of(setting, other) for other in settings):
+        if joins and any(is_full_set_of(setting, other) for other in settings):
             continue  # part of the cells with either budget
-        yield Cell(matching_rows(runs, setting, optional=EQUAL if swept else ""), axes=axes, setting=setting)
+        yield Cell(matching_rows(runs, setting, optional=EQUAL if joins else ""), axes=axes, setting=setting)
 
 
 def is_full_set_of(setting: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

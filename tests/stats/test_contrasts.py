@@ -355,12 +355,13 @@ def test_two_values_of_a_field_are_compared_for_each_method_between_runs_that_di
 
 
 @pytest.mark.parametrize(
-    "other", ["recipe_lr", "dataset_fraction", "dataset_split_seed", "dataset_image_size", "backbone_depth"]
+    "other",
+    ["recipe_lr", "recipe_equal", "dataset_fraction", "dataset_split_seed", "dataset_image_size", "backbone_depth"],
 )
 def test_a_field_that_goes_along_with_another_is_not_compared(other: str) -> None:
     parts = [
         frame({("a", "none", 1.0): NONE}, **{"recipe_precision": name, other: value})
-        for name, value in (("bf16", 0.25), ("fp32", 0.5))
+        for name, value in (("bf16", 0.25), ("fp32", math.nan))
     ]
     with pytest.raises(InputError, match=naming("precision=bf16 against fp32", "recipe.precision", "alone")):
         contrasts(pd.concat(parts, ignore_index=True), contrasts=[PRECISION])
