@@ -102,6 +102,16 @@ class Store:
             raise StoreError(f"{self.root}: must be a folder, but {existing} is a file; choose another with --store")
         if not runs.is_dir():
             raise StoreError(f"{self.root}: runs: must be a folder, but is a file; choose another with --store")
+        try:
+            if writing:
+                probe = existing / f".slbench-{os.getpid()}"
+                probe.touch()
+                probe.unlink()
+        except OSError as error:
+            owner = owner_hint(existing) if isinstance(error, PermissionError) else ""
+            raise StoreError(
+                f"{self.root}: not writable: {error.strerror}{owner}; choose another with --store"
+            ) from error
         for name in SHARED if writing else SHARED[:1]:
             folder, mode = self.root / name, os.R_OK | os.X_OK | (os.W_OK if writing else 0)
             if folder.is_dir() and not os.access(folder, mode):
@@ -109,14 +119,6 @@ class Store:
                     f"{folder}: may not be {'written' if os.access(folder, os.R_OK) else 'read'}"
                     f"{owner_hint(folder)}; {SHARING}"
                 )
-        if not writing:
-            return
-        try:
-            probe = existing / f".slbench-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise StoreError(f"{self.root}: not writable: {error.strerror}; choose another with --store") from error
 
     def free_bytes(self) -> int:
         """Return the free bytes on its disk."""

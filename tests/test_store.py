@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -365,3 +366,14 @@ def test_a_folder_of_the_store_that_this_user_may_not_use_is_named_with_the_cure
         Store(tmp_path).check(writing=writing)
     if writing:
         Store(tmp_path).check(writing=False)
+
+
+def test_a_read_only_file_system_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, asked: not asked & os.W_OK)
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(StoreError, match=naming("not writable", os.strerror(errno.EROFS), "--store")):
+        Store(tmp_path).check(writing=True)
