@@ -42,5 +42,34 @@ def test_the_headline_has_the_committed_effects(page: str) -> None:
         estimate, low, high = (f"{answer[column]:+.2f}" for column in ("estimate", "low", "high"))
         assert estimate in text
         assert f"({low} to {high})" in text
-        assert float(high) < 2  # "gains of two points are excluded"
+        assert float(high) < 2  # "the intervals exclude main effects of two points"
         assert answer["verdict"] == "undecided"
+
+
+def test_exploratory_differences_of_the_page_are_those_of_the_committed_runs() -> None:
+    """Mean and standard deviation of differences paired by seed, as the page writes them."""
+    runs = pd.read_csv(COMMITTED / "cifar10_12k" / "runs.csv")
+    page = PAGE.read_text(encoding="utf-8")
+    factors: dict[str, dict[str, float]] = {
+        "main effect of SPT": {"spt": 0.5, "none": -0.5, "both": 0.5, "lsa": -0.5},
+        "main effect of LSA": {"lsa": 0.5, "none": -0.5, "both": 0.5, "spt": -0.5},
+        "`both` less `lsa`": {"both": 1, "lsa": -1},
+        "`spt` less `layer-norm-only`": {"spt": 1, "layer-norm-only": -1},
+    } | {
+        f"`{method}` less `none`": {method: 1, "none": -1}
+        for method in ("spt", "lsa", "layer-norm-only", "overlapping-conv")
+    }
+
+    def difference(metric: str, row: str, digits: int) -> str:
+        of = runs.pivot_table(index="seed", columns="method", values=metric)
+        paired = sum((factor * of[method] for method, factor in factors[row].items()), start=pd.Series(0.0, of.index))
+        return f"{round(paired.mean(), 8):+.{digits}f} ± {paired.std():.{digits}f}"
+
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ") and " ± " in line]
+    differences = [cells for cells in rows if len(cells) == 3]
+    assert {row for row, *_ in differences} == factors.keys()
+    for row, first, second in differences:
+        if len(first.split()[0]) == len("-0.039"):  # NLL, in nats
+            assert first == difference("final_test_loss", row, 3)
+        else:
+            assert (first, second) == (difference("final_val_top1", row, 2), difference("final_test_top1", row, 2))
