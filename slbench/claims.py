@@ -155,12 +155,15 @@ class Claims:
         folder = self.root / run_id
         if folder.is_symlink():
             raise StoreError(f"{folder}: must be a folder, but is a link; delete it")
-        newest, outdated = current_claim(folder), None
+        before = numbered(folder)
+        newest = before[-1] if before else None
+        # lower numbers are left over where whoever took the claim over was killed before it had removed them
+        outdated = {(older.path.name, token_of(older.path)) for older in before[:-1]}
         if newest is not None and not newest.is_free:
-            before, changed = read(newest.path)
-            if not self._abandoned(newest.path, before, changed):
+            last, changed = read(newest.path)
+            if not self._abandoned(newest.path, last, changed):
                 return None
-            outdated = newest.path.name, before and before.token
+            outdated.add((newest.path.name, None if last is None else last.token))
         number = 1 if newest is None else newest.number + 1
         owner = Owner(
             token=uuid.uuid4().hex,
@@ -178,11 +181,11 @@ class Claims:
                 folder.rmdir()  # unless it has an older claim
             raise
         others = [other for other in numbered(folder) if other.path != path]
-        if any(not other.is_free and (other.path.name, token_of(other.path)) != outdated for other in others):
+        if any(not other.is_free and (other.path.name, token_of(other.path)) not in outdated for other in others):
             path.unlink(missing_ok=True)
             return None
-        for older in others:
-            older.path.unlink(missing_ok=True)
+        for other in others:
+            other.path.unlink(missing_ok=True)
         (folder / "progress.json").unlink(missing_ok=True)  # of the previous owner
         return Claim(path, owner)
 

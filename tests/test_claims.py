@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +107,39 @@ def test_a_claim_of_a_dead_local_process_is_taken_over_at_once(tmp_path: Path) -
     assert (again.path.name, claim.heartbeat()) == ("2.json", False)
     claim.release(done=False)  # a lost claim: the new one is unchanged
     assert again.heartbeat()
+
+
+def test_whoever_takes_over_may_be_killed_before_any_file_operation(tmp_path: Path) -> None:
+    killed = 0
+    for operations in range(100):
+        folder = tmp_path / str(operations)
+        dead = Owner(token="dead", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
+        (folder / "run").mkdir(parents=True)
+        (folder / "run" / "1.json").write_text(dead.model_dump_json())
+        if not acquire_and_die(folder, operations):
+            break
+        killed += 1
+        claim = acquire(folder)
+        assert [path.name for path in (folder / "run").glob("*.json")] == [claim.path.name]
+        assert claim.heartbeat()
+    assert killed > 3
+
+
+def acquire_and_die(root: Path, operations: int) -> bool:
+    """Acquire the run in a process that dies before the file operation of this number; return whether there is one."""
+    child = os.fork()
+    if child:
+        return os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 1
+    left = iter(range(operations))
+    for name in ("link", "unlink", "mkdir", "replace", "rename", "utime"):
+        setattr(os, name, or_die(getattr(os, name), left))
+    Claims(root).acquire("run")
+    os._exit(0)
+
+
+def or_die(operation: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    """Return the operation while any are left, else one that ends the process."""
+    return lambda *args, **flags: os._exit(1) if next(left, None) is None else operation(*args, **flags)
 
 
 def test_a_claim_that_a_late_listing_does_not_show_is_not_taken_over(

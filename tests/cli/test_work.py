@@ -147,7 +147,7 @@ def test_workers_and_a_grid_share_the_runs_of_a_study_with_a_seed_rule(tmp_path:
 def test_a_worker_stops_at_a_checkpoint_within_its_time_limit_and_the_resumed_run_equals_an_uninterrupted_one(
     tmp_path: Path, study: Path
 ) -> None:
-    study.write_text(TINY_STUDY.replace('["none", "lsa"]', '["lsa"]').replace("epochs = 1", "epochs = 40"))
+    study.write_text(TINY_STUDY.replace('["none", "lsa"]', '["lsa"]').replace("epochs = 1", "epochs = 150"))
     store, uninterrupted = tmp_path / "results", tmp_path / "uninterrupted"
     code, text = finish(start(study, store, "--max-time", "8s"))
     assert code == 0, text

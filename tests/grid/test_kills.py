@@ -52,22 +52,24 @@ def kill(launcher: subprocess.Popen[str], draw: random.Random) -> str:
 def run_with_kills(study: Path, store: Path, log: Path, *, kills: int, seed: int) -> tuple[Counter[str], int]:
     """Run the study and kill processes; return the kills by target and the number of launchers."""
     draw, killed, launchers = random.Random(seed), Counter[str](), 0
-    launcher: subprocess.Popen[str] | None = None
     first_records: dict[str, tuple[int, int]] = {}
-    while True:
-        if launcher is None or launcher.poll() is not None:
-            if launcher is not None and launcher.returncode == 0:
-                break
-            launcher, launchers = launch(study, store, log), launchers + 1
-            assert launchers <= kills + 2
-        if killed.total() < kills:
-            time.sleep(draw.uniform(0.0, 4.0))
-            if launcher.poll() is None:
-                killed[kill(launcher, draw)] += 1
-        else:
-            launcher.wait(timeout=600)
-        for run, version in records_of(store).items():
-            assert first_records.setdefault(run, version) == version, f"{run}: its record was written again"
+    launcher: subprocess.Popen[str] | None = None
+    try:
+        while launcher is None or launcher.poll() != 0:
+            if launcher is None or launcher.poll() is not None:
+                launcher, launchers = launch(study, store, log), launchers + 1
+                assert launchers <= kills + 2
+            if killed.total() < kills:
+                time.sleep(draw.uniform(0.0, 4.0))
+                if launcher.poll() is None:
+                    killed[kill(launcher, draw)] += 1
+            else:
+                launcher.wait(timeout=600)
+            for run, version in records_of(store).items():
+                assert first_records.setdefault(run, version) == version, f"{run}: its record was written again"
+    finally:
+        if launcher is not None:
+            launcher.kill()
     return killed, launchers
 
 
