@@ -59,6 +59,8 @@ def test_exploratory_differences_of_the_page_are_those_of_the_committed_runs() -
         "`lsa` less `none`": {"lsa": 1, "none": -1},
         "`layer-norm-only` less `none`": {"layer-norm-only": 1, "none": -1},
         "`overlapping-conv` less `none`": {"overlapping-conv": 1, "none": -1},
+        "`window-2p` less `none`": {"window-2p": 1, "none": -1},
+        "`spt` less `window-2p`": {"spt": 1, "window-2p": -1},
     }
 
     def difference(metric: str, row: str, digits: int) -> str:
