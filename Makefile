@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Byte code is stored whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: quick test test-slow gpu-check bench bench-augment bench-grid bench-kernels bench-tune bench-report bench-scale bench-shift bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
+.PHONY: quick test test-slow gpu-check bench bench-compiled bench-augment bench-grid bench-kernels bench-tune bench-report bench-scale bench-shift bench-verdict bench-startup reference-report hostile fuzz docs install check check-types check-quick format clean
 
 # The main job on real images: 8 runs, then their table.
 quick: install
@@ -27,6 +27,10 @@ gpu-check: install
 # Networks beside those of vit-pytorch and timm, which this installs; 15 to 20 minutes.
 bench: .venv/.bench
 	$(BIN)/python -W ignore -m benchmarks.networks
+
+# The same with each network compiled too; an hour and more.
+bench-compiled: .venv/.bench
+	$(BIN)/python -W ignore -m benchmarks.networks --compiled
 
 .venv/.bench: .venv/.installed
 	$(BIN)/pip install --quiet --editable '.[bench]'

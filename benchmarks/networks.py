@@ -1,8 +1,9 @@
 """Training steps and inference of slbench's networks beside those of vit-pytorch and timm, and how they scale.
 
-make bench: a table in Markdown. A training step is forward, backward and AdamW on random images; networks of a
-backbone, and a matrix product for the peak, take turns, and ratios are of neighbours in time. What is measured is
-CPU time at one thread, which other programs disturb least, else wall time. Nothing but steps is inside the clock.
+make bench, make bench-compiled: tables in Markdown. A training step is forward, backward and AdamW on random images;
+networks of a backbone, and a matrix product for the peak, take turns, and ratios are of neighbours in time. What is
+measured is CPU time at one thread, which other programs disturb least, else wall time. Nothing but steps is inside the
+clock: compiling is not.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from slbench.markdown import markdown_table
 from slbench.measure.network import Network
 from slbench.methods import METHODS
 from slbench.torch_runtime import autocast, reproducible
+from slbench.train.compiled import compiled
 
 BACKBONES = ("vit", "cait", "t2t", "pit", "swin")
 CPU = torch.device("cpu")
@@ -47,11 +49,18 @@ class Candidate:
     precision: str = "fp32"
     ours: bool = True  # trained under slbench's deterministic mode, as its runs are
     shape: ImageShape = SHAPE
+    compiled: bool = False
+
+    def forward(self, threads: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the forward pass: compiled by torch as slbench compiles its networks, peers by torch's defaults."""
+        if not self.compiled:
+            return self.module
+        return compiled(self.module, threads=threads) if self.ours else torch.compile(self.module)
 
 
 def make_pass(candidate: Candidate, mode: str, *, batch: int, threads: int) -> Callable[[], None]:
     """Return a function that trains on one batch, or classifies it."""
-    module = candidate.module
+    module, forward = candidate.module, candidate.forward(threads)
     images = torch.randn(batch, candidate.shape.channels, *candidate.shape.size)
     labels = torch.randint(candidate.shape.classes, (batch,))
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
@@ -59,13 +68,13 @@ def make_pass(candidate: Candidate, mode: str, *, batch: int, threads: int) -> C
     def classify() -> None:
         module.eval()
         with torch.no_grad(), autocast(CPU, candidate.precision):
-            module(images)
+            forward(images)
 
     def train() -> None:
         module.train()
         optimizer.zero_grad()
         with autocast(CPU, candidate.precision):
-            logits = module(images)
+            logits = forward(images)
         F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
@@ -140,10 +149,26 @@ def plain_copy(build: Callable[[float], nn.Module], macs: int) -> nn.Module:
     return without_fused_attention(network)
 
 
-def compare(backbone: str, *, batch: int, threads: int, rounds: int, precisions: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the rows of a backbone: training and inference of each network, as ratios to slbench without a method."""
+def with_compiled(entries: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Yield each network as it is, and compiled."""
+    for entry in entries:
+        yield entry
+        yield dataclasses.replace(entry, name=f"{entry.name}, compiled", compiled=True)
+
+
+def compare(
+    backbone: str, *, batch: int, threads: int, rounds: int, precisions: Sequence[str], modes: Sequence[str], both: bool
+) -> Iterator[list[str]]:
+    """Yield the rows of a backbone: each network's speed, and slbench's without a method as a ratio to it.
+
+    Args:
+        both: each network also compiled; then ratios compare compiled with compiled.
+    """
     entries = list(candidates(backbone, precisions))
-    for mode in MODES:
+    if both:
+        entries = list(with_compiled(entries))
+    for mode in modes:
+        torch.compiler.reset()
         passes = {
             f"{entry.name}/{entry.precision}": make_pass(entry, mode, batch=batch, threads=threads) for entry in entries
         }
@@ -151,10 +176,10 @@ def compare(backbone: str, *, batch: int, threads: int, rounds: int, precisions:
         seconds = in_turns(passes, rounds=rounds, threads=threads)
         for entry in entries:
             taken = seconds[f"{entry.name}/{entry.precision}"]
-            base = seconds[f"slbench {'both' if 'small' in entry.name else 'none'}/{entry.precision}"]
+            base = seconds[f"{baseline(entry)}/{entry.precision}"]
             operations = 2 * entry.macs * batch * (3 if mode == "train" else 1)
             peak = 2 * PEAK_SIZE**3 / median(seconds[f"peak/{entry.precision}"])
-            measured = mode == "train" and entry.precision == "fp32"
+            measured = mode == "train" and entry.precision == "fp32" and not entry.compiled
             yield [
                 backbone,
                 mode,
@@ -162,10 +187,20 @@ def compare(backbone: str, *, batch: int, threads: int, rounds: int, precisions:
                 entry.name,
                 f"{entry.macs / 1e6:.1f}",
                 spread([batch / value for value in taken], 1),
-                "" if entry.ours else spread([theirs / own for theirs, own in zip(taken, base, strict=True)], 2),
+                ""
+                if entry.name == baseline(entry)
+                else spread([theirs / own for theirs, own in zip(taken, base, strict=True)], 2),
                 f"{100 * operations / median(taken) / peak:.0f} %",
                 f"{peak_memory(backbone, entry, batch=batch, threads=threads):,.0f}" if measured else "",
             ]
+
+
+def baseline(entry: Candidate) -> str:
+    """Return which network of slbench a network is compared with: its own eager one, or a peer's counterpart."""
+    if entry.ours:
+        return entry.name.removesuffix(", compiled")
+    counterpart = "slbench both" if "small" in entry.name else "slbench none"
+    return f"{counterpart}, compiled" if entry.compiled else counterpart
 
 
 HEADS = ["backbone", "mode", "precision", "network", "M MACs", "images/s", "slbench's speed / its", "of peak", "MiB"]
@@ -245,15 +280,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--modes", nargs="*", choices=MODES, default=MODES)
+    parser.add_argument("--precision", nargs="*", choices=("fp32", "bf16"), help="default: those of this processor")
+    parser.add_argument("--compiled", action="store_true", help="each network also compiled, which takes minutes each")
     parser.add_argument("--scaling", action="store_true", help="only the scaling curves")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of the peers
     torch.set_num_threads(options.threads)
+    torch._dynamo.config.recompile_limit = 64  # graphs of one class, of all networks, precisions and modes
     if options.memory_of:
         print_memory(options.memory_of)
         return
-    precisions = ["fp32", "bf16"] if machine.cpu_computes_bf16() else ["fp32"]
+    precisions = options.precision or (["fp32", "bf16"] if machine.cpu_computes_bf16() else ["fp32"])
     host = machine.host()
     clock = "CPU time" if options.threads == 1 else "wall time"
     print(
@@ -266,7 +305,13 @@ def main() -> None:
         return
     for backbone in options.backbone:
         rows = compare(
-            backbone, batch=options.batch, threads=options.threads, rounds=options.rounds, precisions=precisions
+            backbone,
+            batch=options.batch,
+            threads=options.threads,
+            rounds=options.rounds,
+            precisions=precisions,
+            modes=options.modes,
+            both=options.compiled,
         )
         print(markdown_table(HEADS, list(rows)), flush=True)
         print()

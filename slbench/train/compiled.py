@@ -37,6 +37,7 @@ def compile_steps(training: Training, *, threads: int) -> str:
     began = time.monotonic()
     try:
         with quiet():
+            torch.compiler.reset()  # graphs of earlier runs of this process count towards a limit
             forward = compiled(training.network, threads=threads)
 
             def cast(images: Tensor) -> Tensor:
@@ -64,7 +65,6 @@ def compiled(network: nn.Module, *, threads: int) -> Forward:
 
     Each shape has a graph of its own, whatever shapes came before, so that a resumed run computes the same bits.
     """
-    torch.compiler.reset()  # graphs of earlier runs of this process count towards a limit
     network_of_graph: Forward = torch.compile(
         network,
         fullgraph=True,
