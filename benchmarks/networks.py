@@ -179,7 +179,7 @@ def compare(
             base = seconds[f"{baseline(entry)}/{entry.precision}"]
             operations = 2 * entry.macs * batch * (3 if mode == "train" else 1)
             peak = 2 * PEAK_SIZE**3 / median(seconds[f"peak/{entry.precision}"])
-            measured = mode == "train" and entry.precision == "fp32" and not entry.compiled
+            measured = mode == "train" and entry.precision == "fp32" and not both
             yield [
                 backbone,
                 mode,
