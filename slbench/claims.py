@@ -16,6 +16,7 @@ other's.
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import re
@@ -33,11 +34,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slbench.errors import StoreError
 from slbench.files import create, open_regular, read_json, replace
+from slbench.text import duration
 
 HEARTBEAT_SECONDS = 10.0  # between two heartbeats
 STALE_SECONDS = 120.0  # without a heartbeat; then a claim of another machine is taken over
+LOOK_SECONDS = 1.0  # between two looks for a heartbeat
 NAME = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9._-]*")  # id of a run or an import; cannot leave the folder
 NUMBERED = re.compile(r"(\d+)\.(json|free)")
+log = logging.getLogger(__name__)
 
 
 class Owner(BaseModel):
@@ -189,6 +193,29 @@ class Claims:
         (folder / "progress.json").unlink(missing_ok=True)  # of the previous owner
         return Claim(path, owner)
 
+    def acquire_unless_alive(self, name: str) -> Claim | None:
+        """Like `acquire`, but wait until it is known whether the owner is alive: for a heartbeat, or STALE_SECONDS.
+
+        For a command that does not try again. It would always find the claim of a dead process held if that ran on
+        another machine, or before this one was restarted.
+        """
+        seen: tuple[Path, int] | None = None
+        while (claim := self.acquire(name)) is None:
+            newest = current_claim(self.root / name)
+            if newest is None or newest.is_free:
+                continue
+            owner, changed = read(newest.path)
+            if is_observable(owner) or seen not in (None, (newest.path, changed)):
+                return None
+            if seen is None:
+                hostname = "unknown" if owner is None else owner.hostname
+                most = duration(STALE_SECONDS)
+                log.warning("%s: held on %s; waiting up to %s for a sign that it is alive", name, hostname, most)
+                self.seem_held()  # notes all heartbeats, so that several dead claims take no longer than one
+            seen = newest.path, changed
+            time.sleep(LOOK_SECONDS)
+        return claim
+
     def names(self) -> set[str]:
         """Return the names that have a claim, held or released, without looking at them."""
         try:
@@ -198,12 +225,12 @@ class Claims:
 
     def seem_held(self) -> set[str]:
         """Return the names whose owner is not known to be dead, as far as this process has observed them."""
-        current = ((name, current_claim(self.root / name)) for name in self.names())
-        return {
-            name
-            for name, claim in current
-            if claim is not None and not claim.is_free and not self._abandoned(claim.path, *read(claim.path))
-        }
+        return set(filter(self.seems_held, self.names()))
+
+    def seems_held(self, name: str) -> bool:
+        """Return whether a name has an owner who is not known to be dead, as far as this process has observed it."""
+        claim = current_claim(self.root / name)
+        return claim is not None and not claim.is_free and not self._abandoned(claim.path, *read(claim.path))
 
     def holders(self) -> dict[str, ActiveClaim]:
         """Return the active claims by run id; for claims of other machines by modification time and clock."""
@@ -239,7 +266,7 @@ class Claims:
         Args:
             owner, changed: as `read` returned them just now.
         """
-        if owner is not None and owner.boot == boot_id() and not any(is_hidden(pid) for pid, _ in owner.processes):
+        if owner is not None and is_observable(owner):
             return not any(is_alive(pid, start) for pid, start in owner.processes)
         key = (path, owner.token if owner else "")
         before, since = self._seen.get(key, (None, 0.0))
@@ -247,6 +274,11 @@ class Claims:
             self._seen[key] = (changed, time.monotonic())
             return False
         return time.monotonic() - since > STALE_SECONDS
+
+
+def is_observable(owner: Owner | None) -> bool:
+    """Return whether this process sees which processes of an owner are alive; not of another machine, or unreadable."""
+    return owner is not None and owner.boot == boot_id() and not any(is_hidden(pid) for pid, _ in owner.processes)
 
 
 def is_owner_alive(owner: Owner, *, age_seconds: float) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+TEMPORARY = re.compile(r"\..+\.tmp")  # names of `temporary_beside`
 
 
 def write_atomic(path: Path, content: bytes) -> None:

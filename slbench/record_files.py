@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from slbench.errors import StoreError
-from slbench.files import open_regular, read_regular
+from slbench.files import TEMPORARY, open_regular, read_regular
 from slbench.history import read_history, results_of
 from slbench.record import DivergedRecord, Outcome, RunRecord, first_wrong
 from slbench.run_paths import CHECKPOINTS, RunPaths
@@ -45,6 +45,8 @@ def problems(folder: Path, outcome: Outcome) -> Iterator[str]:
         if found is not None:
             yield found
     for path in sorted(folder.iterdir()):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():  # of a killed process; `slbench clean` removes it
+            continue
         if path.name not in ALLOWED:
             yield f"{path}: no file of a run; allowed: {', '.join(ALLOWED)}"
         elif not path.is_file() or path.is_symlink():

@@ -8,15 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from slbench import claims
 from slbench.claims import Claim, Claims, Owner, boot_id, current_claim, is_alive, process_start_time
 from slbench.errors import StoreError
+from tests.kills import killed_folders
 from tests.support import naming
 
 
@@ -110,36 +109,27 @@ def test_a_claim_of_a_dead_local_process_is_taken_over_at_once(tmp_path: Path) -
 
 
 def test_whoever_takes_over_may_be_killed_before_any_file_operation(tmp_path: Path) -> None:
-    killed = 0
-    for operations in range(100):
-        folder = tmp_path / str(operations)
-        dead = Owner(token="dead", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
+    dead = Owner(token="dead", hostname="h", boot=boot_id(), processes=((os.getpid(), "1"),))
+
+    def prepare(folder: Path) -> None:
         (folder / "run").mkdir(parents=True)
         (folder / "run" / "1.json").write_text(dead.model_dump_json())
-        if not acquire_and_die(folder, operations):
-            break
-        killed += 1
+
+    for folder in killed_folders(tmp_path, acquire, prepare=prepare):
         claim = acquire(folder)
         assert [path.name for path in (folder / "run").glob("*.json")] == [claim.path.name]
         assert claim.heartbeat()
-    assert killed > 3
 
 
-def acquire_and_die(root: Path, operations: int) -> bool:
-    """Acquire the run in a process that dies before the file operation of this number; return whether there is one."""
-    child = os.fork()
-    if child:
-        return os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 1
-    left = iter(range(operations))
-    for name in ("link", "unlink", "mkdir", "replace", "rename", "utime"):
-        setattr(os, name, or_die(getattr(os, name), left))
-    Claims(root).acquire("run")
-    os._exit(0)
+@pytest.mark.parametrize("done", [True, False])
+def test_whoever_releases_may_be_killed_before_any_file_operation(tmp_path: Path, done: bool) -> None:
+    def work(folder: Path) -> None:
+        claim = acquire(folder)
+        claim.write_progress({})
+        claim.release(done=done)
 
-
-def or_die(operation: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
-    """Return the operation while any are left, else one that ends the process."""
-    return lambda *args, **flags: os._exit(1) if next(left, None) is None else operation(*args, **flags)
+    for folder in killed_folders(tmp_path, work):
+        assert acquire(folder).heartbeat() and Claims(folder).acquire("run") is None
 
 
 def test_a_claim_that_a_late_listing_does_not_show_is_not_taken_over(
@@ -188,6 +178,45 @@ def test_a_claim_of_another_machine_seems_held_until_it_is_seen_not_to_change(
     clock[0] += claims.STALE_SECONDS + 1
     assert (observer.seem_held(), observer.names()) == (set(), {"run"})
     assert Claims(tmp_path / "none").names() == set()
+
+
+def test_a_command_that_tries_once_takes_over_from_another_machine_that_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, waits = [7.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    for name in ("run", "other", "unreadable"):
+        write_remote_claim(tmp_path / name / "1.json")
+    (tmp_path / "unreadable" / "1.json").write_text("")  # after a power loss
+    observer = Claims(tmp_path)
+    assert observer.acquire_unless_alive("run") is not None
+    before = sum(waits)
+    assert before > claims.STALE_SECONDS
+    assert all(observer.acquire_unless_alive(name) is not None for name in ("other", "unreadable"))
+    assert sum(waits) < before + claims.STALE_SECONDS, "all were observed at once"
+    assert observer.acquire_unless_alive("run") is None, "its owner is this process"
+
+
+def test_a_command_that_tries_once_is_refused_at_the_first_heartbeat_of_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, waits = tmp_path / "run" / "1.json", list[float]()
+    write_remote_claim(path)
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            os.utime(path, (10**6, 10**6))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert Claims(tmp_path).acquire_unless_alive("run") is None
+    assert (len(waits), [each.name for each in path.parent.iterdir()]) == (3, ["1.json"])
 
 
 def test_a_process_hidden_from_this_user_is_judged_by_its_heartbeats(

@@ -18,7 +18,8 @@ from slbench.store import Store, read_ended
 from slbench.store_check import store_problems
 from slbench.study import StudyRun
 from tests.archive.conftest import files, finish
-from tests.support import ROOT, missing, runs
+from tests.kills import killed_folders
+from tests.support import ROOT, make_record, missing, runs, store_history
 
 IMPOSSIBLE: list[tuple[str, Any]] = [
     ("final_test_top1", "NaN"), ("final_test_top1", "Infinity"), ("final_test_top1", 101.0), ("final_test_top1", -5.0),
@@ -137,6 +138,24 @@ def test_an_archive_with_a_run_that_is_not_as_its_record_says_is_refused_whole(
         import_archive(archive, there)
     assert not missing(str(refused.value), archive, name) and "\n" not in str(refused.value)
     assert not there.root.exists()
+
+
+def test_what_a_process_leaves_that_was_killed_while_it_finished_a_run_is_no_problem(
+    tmp_path: Path, run: StudyRun
+) -> None:
+    """The cure that a store check prints, to delete the folder of the run, would lose a finished run."""
+    record, ended = make_record(run), 0
+
+    def prepare(root: Path) -> None:
+        store_history(Store(root).begin(run.spec, run.labels), record)
+
+    def end(root: Path) -> None:
+        Store(root).finish(Store(root).folder(run.spec, run.labels), record)
+
+    for root in killed_folders(tmp_path, end, prepare=prepare):
+        assert list(store_problems(Store(root))) == []
+        ended += Store(root).record(run.spec.run_id) == record
+    assert ended > 1
 
 
 def test_a_store_check_names_everything_that_is_wrong(store: Store) -> None:

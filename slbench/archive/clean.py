@@ -13,13 +13,13 @@ from slbench.archive.export import MEASURED
 from slbench.archive.import_archive import STAGING
 from slbench.claims import NAME
 from slbench.errors import StoreError
-from slbench.files import DISK_FULL, read_json
+from slbench.files import DISK_FULL, TEMPORARY, read_json
 from slbench.run_paths import RunPaths
 from slbench.spec import digest
 from slbench.store import ENDED, Store, state_of
 
 Kind = Literal["temporary file", "import", "claim", "checkpoint", "no run", "unfinished run"]
-TEMPORARY = re.compile(r"\..+\.tmp|\.slbench-\d+")
+PROBE = re.compile(r"\.slbench-\d+")  # of `Store.check`
 CHECKPOINT = re.compile(r"checkpoint.*\.pt|checkpoint\.json")
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 OLD_SECONDS = 3600  # age from which temporary files outside the folders of runs are leftovers
@@ -69,7 +69,8 @@ def outside_runs(store: Store, active: set[str]) -> Iterator[tuple[Kind, Path]]:
 
 
 def is_temporary(path: Path) -> bool:
-    return TEMPORARY.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+    named = TEMPORARY.fullmatch(path.name) or PROBE.fullmatch(path.name)
+    return named is not None and path.is_file() and not path.is_symlink()
 
 
 def in_run(folder: Path, *, unfinished: bool) -> Iterator[tuple[Kind, Path]]:
@@ -181,7 +182,7 @@ def claimed(store: Store, run_id: str) -> Iterator[bool]:
     """
     claim, is_free = None, True
     try:
-        claim = store.claims.acquire(run_id)
+        claim = store.claims.acquire_unless_alive(run_id)
         is_free = claim is not None
     except OSError as error:
         if error.errno not in DISK_FULL:

@@ -220,8 +220,9 @@ def import_run(
             here = outcome_in(store, listed.run_id)
             if here is None:
                 replace_unfinished(store.folder_of(listed.run_id), staged)
-                move(source, store.root / "runs" / listed.folder)
-                store.link(listed.run_id, store.root / "runs" / listed.folder, replace=True)
+                target = store.root / "runs" / listed.folder
+                store.link(listed.run_id, target, replace=True)  # first: other processes find the run by it
+                move(source, target)
                 result.added.append(listed.folder)
         finally:
             claim.release(done=True)

@@ -74,7 +74,11 @@ def import_runs(
             for line in conflict_lines(conflict):
                 say(console, line)
         for folder in result.busy:
-            say(console, f"skipped: {folder}: another process is working on it; import again when it has ended")
+            say(
+                console,
+                f"skipped: {folder}: another process is working on it; import again when it has ended "
+                "(if it is dead: slbench clean --yes)",
+            )
         say(console, f"{store}: {import_summary(result)}")
     if result.conflicts or result.busy:
         raise typer.Exit(1)

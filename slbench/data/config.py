@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from slbench.text import megabytes
 ROOT_VARIABLE = "SLBENCH_DATA"
 STREAM_VARIABLE = "SLBENCH_STREAM"  # any value but 0: stream
 OTHER_FOLDER = f"choose another folder with --data-root or {ROOT_VARIABLE}"
+PATIENCE_SECONDS = 60.0  # of waiting for a lock before a warning
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,28 @@ def check_space(folder: Path, needed: int) -> None:
 @contextlib.contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Lock a file against other processes that would write it; no lock where nothing can be written."""
-    from filelock import FileLock
-
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(path.with_name(f"{path.name}.lock")))
         yield
-        return
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock a file; a warning names it where the wait is long.
+
+    The system ends the lock of a killed process. Only on a file system without `flock` a file remains, which another
+    machine cannot tell from a lock that is held.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout:
+        log.warning("%s: waiting for the process that holds this lock; if none does, delete the file", path)
+        lock.acquire()
     try:
         yield
     finally:

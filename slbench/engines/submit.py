@@ -185,7 +185,7 @@ def confirm(submission: Submission, folder: SubmissionFolder, job_id: str) -> Su
 def exclusive(request: Request) -> Iterator[None]:
     """Let no other process submit workers of this study within the block. Raises EngineError while one does."""
     claims = Claims(request.store.root / FOLDER / "claims")
-    claim = claims.acquire(f"submit-{safe(request.name)}")
+    claim = claims.acquire_unless_alive(f"submit-{safe(request.name)}")
     if claim is None:
         raise EngineError(
             f"another process is submitting workers of '{request.name}'; try again when it has ended "

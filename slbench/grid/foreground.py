@@ -42,12 +42,9 @@ def train_in_foreground(
     from slbench.train.run import RunInterrupted, execute
 
     machine.keep_freed_memory()
-    claim = store.claims.acquire(run.spec.run_id)
+    claim = store.claims.acquire_unless_alive(run.spec.run_id)
     if claim is None:
-        raise InputError(
-            f"{run.title}: is being trained by another process (see slbench status); "
-            "if that process is dead, slbench run-grid takes the run over"
-        )
+        raise InputError(f"{run.title}: is being trained by another process (see slbench status)")
     device = slot.device.label if slot.device.kind == "cuda" else worker_device(slot.device)
     try:
         with claim.heartbeats() as still_ours:

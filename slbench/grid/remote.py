@@ -103,10 +103,13 @@ class RemoteExecutor:
             elif record is not None:
                 self._end(offered, Finished(run, slot, record, time.monotonic() - offered.began))
         elif offered.pruned is not None:
-            if not self.queue.is_claimed(run_id):  # the worker has stopped it, or is gone
+            if not self.store.claims.seems_held(run_id):  # the worker has stopped it, or is gone
                 self.store.prune(run.spec, run.labels, offered.pruned)
                 self._end(offered, JobPruned(run, slot, offered.pruned))
-        elif self.queue.has_failed(run_id) and (failure := self.store.failure(run_id)) is not None:
+        elif self.queue.has_failed(run_id) and not self.store.claims.seems_held(run_id):
+            if (failure := self.store.failure(run_id)) is None:  # another worker began it again, and was killed
+                self.queue.publish(run)
+                return 0
             log = RunPaths(self.store.folder(run.spec, run.labels)).log
             self._end(offered, Failed(run, slot, failure, log, will_retry=False))
             return 1

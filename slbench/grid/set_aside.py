@@ -32,7 +32,7 @@ def set_aside(runs: Iterable[StudyRun], store: Store) -> list[SetAside]:
 
 def move(run: StudyRun, store: Store) -> SetAside:
     """Move the folder of one run, with the claim of the run."""
-    claim = store.claims.acquire(run.spec.run_id)
+    claim = store.claims.acquire_unless_alive(run.spec.run_id)
     if claim is None:
         raise InputError(f"--force: {run.title} is being trained by another process; wait for it (slbench status)")
     try:

@@ -208,7 +208,7 @@ def run_tuning(
 @contextlib.contextmanager
 def claim_search(tuning: PreparedSearch) -> Iterator[None]:
     """Hold the claim of the search. Raises InputError if another process holds it."""
-    claim = tuning.store.claims.acquire(f"tuning-{tuning.config.name}")
+    claim = tuning.store.claims.acquire_unless_alive(f"tuning-{tuning.config.name}")
     if claim is None:
         raise InputError(
             f"--name: search is running in another process (got {shown(tuning.config.name)}); "

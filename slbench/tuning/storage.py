@@ -48,7 +48,10 @@ def open_storage(url: str | None, folder: Path) -> "optuna.storages.BaseStorage"
 
 
 def open_journal(path: Path) -> "optuna.storages.BaseStorage":
-    """Open a journal, cutting off an incomplete last line; the caller must hold the claim of the search."""
+    """Open a journal without what a killed process left: an incomplete last line, a lock for which Optuna may wait.
+
+    The caller must hold the claim of the search.
+    """
     from optuna.exceptions import OptunaError
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -59,6 +62,8 @@ def open_journal(path: Path) -> "optuna.storages.BaseStorage":
         if not content.endswith(b"\n"):
             os.truncate(path, content.rfind(b"\n") + 1) if content else None
         check_lines(content[: content.rfind(b"\n") + 1])
+        for lock in path.parent.glob(f"{path.name}.lock*"):
+            lock.unlink()
         return JournalStorage(JournalFileBackend(str(path)))
     except OSError as error:
         raise InputError(f"{path}: not usable as a journal: {error.strerror}; move it away") from error

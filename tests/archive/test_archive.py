@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import io
 import json
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 
 from slbench.archive.clean import find_removable
-from slbench.archive.export import export
-from slbench.archive.import_archive import import_archive
+from slbench.archive.export import ArchivedRun, export
+from slbench.archive.import_archive import ImportResult, import_archive, import_run
 from slbench.errors import InputError, StoreError
-from slbench.store import Store
+from slbench.store import AlreadyEndedError, Store
 from tests.archive.conftest import RUNS, files, finish, record_of
+from tests.kills import killed_folders
 from tests.support import HOST, ROOT, make_speed, naming
 
 NONE, LSA = RUNS
@@ -181,6 +183,26 @@ def test_a_run_that_another_process_claims_is_not_imported(archive: Path, tmp_pa
     assert {path.name for path in folder.iterdir()} == {"spec.json", "launch.json"}
     claim.release(done=False)
     assert import_archive(archive, here).added == [folder.name]
+
+
+def test_a_process_that_knows_the_store_finds_a_run_whose_import_was_killed(there: Store, tmp_path: Path) -> None:
+    """It calls the run differently, and would else train it again in a folder of its own."""
+    source, record, observers = there.folder(NONE.spec, NONE.labels), record_of(there, NONE), dict[Path, Store]()
+    listed = ArchivedRun(run_id=record.run_id, folder=source.name, weights_sha256=record.weights_sha256)
+
+    def prepare(root: Path) -> None:
+        shutil.copytree(source, root / ".import-7" / "runs" / source.name)
+        observers[root] = Store(root)
+        assert observers[root].ids() == {}
+
+    def bring(root: Path) -> None:
+        import_run(listed, record, None, root / ".import-7", Store(root), ImportResult())
+
+    for root in killed_folders(tmp_path, bring, prepare=prepare):
+        with contextlib.suppress(AlreadyEndedError):
+            observers[root].begin(NONE.spec, NONE.labels.model_copy(update={"method": "another name"}))
+        assert len(list((root / "runs").glob(f"*-{record.run_id}"))) == 1
+        assert observers[root].has_ended(NONE.spec) != (root / ".import-7" / "runs" / source.name).exists()
 
 
 def rewrite(archive: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slbench import claims
 from slbench.archive.clean import OLD_SECONDS, find_removable, remove
 from slbench.claims import Owner
 from slbench.errors import StoreError
@@ -144,7 +145,9 @@ def test_released_claims_are_removed(store: Store) -> None:
     assert list((store.root / "claims").iterdir()) == []
 
 
-def test_an_import_of_a_machine_whose_clock_is_behind_is_not_removed(store: Store) -> None:
+def test_an_import_of_a_machine_whose_clock_is_behind_is_removed_once_it_is_silent(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(store.root / ".import-7" / "runs" / "x")
     owner = Owner(token="t", hostname="far", boot="another", processes=((1, "1"),))
     claim = store.root / "claims" / ".import-7" / "1.json"
@@ -152,8 +155,14 @@ def test_an_import_of_a_machine_whose_clock_is_behind_is_not_removed(store: Stor
     claim.write_text(owner.model_dump_json())
     os.utime(claim, (time.time() - 600, time.time() - 600))
     assert removable(store)[".import-7"] == "import"
+    monkeypatch.setattr(time, "sleep", lambda _: os.utime(claim, (time.time() - 590, time.time() - 590)))
     assert not [item for item in remove(store, find_removable(store)) if item.kind in ("import", "claim")]
     assert (store.root / ".import-7" / "runs" / "x").exists()
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(claims, "STALE_SECONDS", 0.0)
+    later = Store(store.root)
+    assert {item.kind for item in remove(later, find_removable(later))} == {"import", "claim"}, "it has died"
+    assert not (store.root / ".import-7").exists() and not claim.exists()
 
 
 def test_links_are_not_removed(store: Store, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """A search whose runs are trained elsewhere, with a worker that stands in for those of a cluster."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slbench.claims import Claim
 from slbench.errors import InputError
 from slbench.grid import shared_work
 from slbench.grid.events import AlreadyFinished, Event, Failed, Finished, JobPruned, Progressed, Started
@@ -94,6 +97,63 @@ def test_a_pruned_run_stops_at_its_worker_and_is_offered_to_no_other(queue: Shar
     _, events = execute(queue, work, (given,), on=prune)
     assert names(events) == ["Started", "Progressed", "JobPruned"]
     assert isinstance(events[-1], JobPruned) and queue.store.pruned(given.spec.run_id) == PRUNED
+
+
+def kill_after(action: Callable[[], object]) -> None:
+    """Do an action in a process that is killed after it."""
+    child = os.fork()
+    if not child:
+        action()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_pruned_run_whose_worker_was_killed_ends_too(queue: SharedQueue) -> None:
+    (given,) = runs({"seed": [7]})
+
+    def prune(executor: RemoteExecutor, event: Event) -> None:
+        if isinstance(event, Started):
+            kill_after(lambda: claimed(queue.store, given).write_progress(PROGRESS))
+        elif isinstance(event, Progressed):
+            executor.prune(event.run, PRUNED)
+
+    _, events = execute(queue, patience(3), (given,), on=prune)
+    assert names(events) == ["Started", "Progressed", "JobPruned"]
+
+
+def test_a_failed_run_that_a_worker_began_again_before_it_was_killed_is_offered_again(queue: SharedQueue) -> None:
+    (given,), wait = runs({"seed": [7]}), patience(3)
+    queue.publish(given)
+    queue.store.fail(given.spec, given.labels, Failure(kind="error", reason="exit code 3"))
+
+    def work() -> None:
+        wait()
+        if queue.next() is not None:
+            store_record(queue.store, given)
+        elif not queue.has_failed(given.spec.run_id):
+            queue.fail(given.spec.run_id)
+            kill_after(lambda: claimed(queue.store, given) and queue.store.begin(given.spec, given.labels))
+            queue._tried.clear()
+
+    queue._tried[given.spec.run_id] = time.monotonic()
+    failed, events = execute(queue, work, (given,))
+    assert (failed, names(events)) == (0, ["Started", "Finished"])
+
+
+def claimed(store: Store, run: StudyRun) -> Claim:
+    claim = store.claims.acquire(run.spec.run_id)
+    assert claim is not None
+    return claim
+
+
+def patience(looks: int) -> Callable[[], None]:
+    """Return what fails when it is called more often."""
+    left = iter(range(looks))
+
+    def look() -> None:
+        assert next(left, None) is not None, "the search waits for ever"
+
+    return look
 
 
 def test_a_run_that_failed_for_good_is_told_once_and_may_be_offered_again(queue: SharedQueue) -> None:

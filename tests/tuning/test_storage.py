@@ -5,13 +5,18 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
 
-from slbench.claims import boot_id, process_start_time
+from slbench import claims
+from slbench.claims import Owner, boot_id, process_start_time
 from slbench.errors import InputError
+from slbench.store import Store
 from slbench.text import hide_password
+from slbench.tuning.run import claim_search
 from slbench.tuning.storage import (
     JOURNAL,
     OWNER,
@@ -23,6 +28,7 @@ from slbench.tuning.storage import (
     reporting_outages,
 )
 from slbench.tuning.storage_url import without_secrets
+from tests.kills import killed_folders
 from tests.support import naming
 from tests.tuning.simulation import World, config, new_study, states
 
@@ -54,6 +60,33 @@ def test_an_incomplete_last_line_of_a_journal_is_cut_off(tmp_path: Path) -> None
     again.search([again.method_search(opened(None, tmp_path), config=config(trials=3))])
     assert states(opened(None, tmp_path))[:2] == before
     assert len(states(opened(None, tmp_path))) == 3
+
+
+def test_a_search_continues_whose_process_was_killed_with_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    dead = Owner(token="t", hostname="far", boot="before the restart", processes=((1, "1"),))
+    (store.claims.root / "tuning-s").mkdir(parents=True)
+    (store.claims.root / "tuning-s" / "1.json").write_text(dead.model_dump_json())
+    monkeypatch.setattr(claims, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(claims, "LOOK_SECONDS", 0.0)
+    tuning: Any = SimpleNamespace(store=store, config=config(name="s"))
+    with claim_search(tuning), pytest.raises(InputError, match=naming("--name", "s")), claim_search(tuning):
+        pass
+    assert store.claims.names() == set()
+
+
+def test_a_process_that_was_killed_at_a_journal_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna would wait for ever for a lock in a folder that was given as a relative path, as the default store is."""
+    monkeypatch.chdir(tmp_path)
+    locks = 0
+    for folder in killed_folders(Path(), lambda folder: opened(None, folder)):
+        locks += len(list(folder.glob(f"{JOURNAL}.*")))
+        open_storage(None, folder)
+        assert [path.name for path in folder.iterdir()] == [JOURNAL]
+        assert opened(None, folder).user_attrs[OWNER]["pid"] == os.getpid()
+    assert locks
 
 
 def test_a_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from slbench import __version__
-from slbench.data.config import check_space, file_exists, writing
+from slbench.data.config import check_space, file_exists, locked, writing
 from slbench.data.sets.local import CHUNK, md5_of
 from slbench.data.sets.published import Archive
 from slbench.errors import FetchError, InputError, unreadable
@@ -38,9 +38,7 @@ def fetch(folder: Path, archives: Sequence[Archive], *, on_progress: OnProgress 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock the folder of a data set, creating it if needed."""
-    from filelock import FileLock
-
-    with writing(folder), FileLock(folder / ".lock"):
+    with writing(folder), locked(folder / ".lock"):
         yield
 
 
