@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-OPERATIONS = ["link", "symlink", "unlink", "remove", "mkdir", "rmdir", "rename", "replace", "utime", "truncate", "fsync"]
+OPERATIONS = ["link", "symlink", "unlink", "mkdir", "rmdir", "rename", "replace", "utime", "truncate", "fsync"]
 DIED, FAILED = 9, 2
 
 
@@ -34,7 +34,7 @@ def killed_folders(
 
 
 def dies(action: Callable[[], object], number: int) -> bool:
-    """Do an action in a process that is killed before the file operation of this number; return whether there is one."""
+    """Do an action in a process that is killed before this file operation of it; return whether there is one."""
     child = os.fork()
     if child:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -202,10 +202,15 @@ def confirmed(store: Store, study: str, schedulers: Mapping[Engine, Scheduler] =
     """Return the state of a study's workers; submissions whose answer was lost get their job id.
 
     Raises:
-        EngineError: if a scheduler does not answer.
+        InputError, EngineError: if a scheduler is not there, or does not answer.
     """
     known = submissions(store, study)
-    found = statuses(known, look_up(known, schedulers), {})
+    try:
+        queue = look_up(known, schedulers)
+    except (InputError, EngineError) as error:
+        folder = store.root / FOLDER / safe(study)
+        raise type(error)(f"{error}; if all its workers are gone for good, delete {folder}") from error
+    found = statuses(known, queue, {})
     for each in found:
         if each.submission.job_id is None and each.job_id is not None:
             confirm(each.submission, each.folder, each.job_id)

@@ -71,7 +71,8 @@ class SharedQueue:
     def open(self, search: str, runs: Iterable[StudyRun]) -> None:
         """Begin a search, or continue it. Runs of an earlier process are forgotten until the search asks for them."""
         for path in self.folder.glob("*"):
-            path.unlink(missing_ok=True)
+            if path.name != FILE:  # without it a worker that starts meanwhile would fail
+                path.unlink(missing_ok=True)
         content = QueueFile(search=search, runs=tuple(map(SharedRun.of, runs)))
         write_atomic(self.folder / FILE, dump_json(content.model_dump(mode="json")))
 

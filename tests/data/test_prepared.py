@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slbench.data import DATASETS, DataConfig, DatasetEntry, find, load, rehash, verify
+from slbench.data import DATASETS, DataConfig, DatasetEntry, config, find, load, rehash, verify
 from slbench.data.build import RawDataset, build
 from slbench.data.own.npz import read_npz
 from slbench.data.prepared import open_prepared
@@ -46,6 +46,27 @@ def without_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every computation of a content hash fail."""
     monkeypatch.setattr("slbench.data.prepared.content_hash", None)
     monkeypatch.setattr("slbench.data.build.content_hash", None)
+
+
+def test_a_long_wait_for_a_lock_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, named, (has_it, tell), (may_end, release) = tmp_path / "x.lock", list[Path](), os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        with config.locked(path):
+            os.write(tell, b"1")
+            os.read(may_end, 1)
+        os._exit(0)
+
+    def warn(_: str, path: Path) -> None:
+        named.append(path)
+        os.write(release, b"1")
+
+    os.read(has_it, 1)
+    monkeypatch.setattr(config, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(config.log, "warning", warn)
+    with config.locked(path):
+        assert named == [path]
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_content_is_not_hashed_again_while_the_cache_is_unchanged(

@@ -1,20 +1,23 @@
 """`slbench submit` and `slbench cancel` on a fake SLURM, with its faults."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slbench.engine_settings import SlurmSettings
+from slbench.engine_settings import RaySettings, SlurmSettings
 from slbench.engines import slurm as commands
-from slbench.engines.submission import Attempt, Submission, SubmissionFolder, submissions
+from slbench.engines.submission import Attempt, Submission, SubmissionFolder, folder_of, submissions
+from slbench.engines.submit import confirmed
+from slbench.errors import SlbenchError
 from slbench.store import Store
 from slbench.study import load_study
 from tests.cli.conftest import Command
 from tests.engines.conftest import FakeSlurm
-from tests.support import TINY_STUDY, missing, store_record
+from tests.support import TINY_STUDY, missing, naming, store_record
 
 TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
 
@@ -182,6 +185,16 @@ def test_without_sbatch_nothing_is_submitted(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     slbench("submit", study, "--store", store.root).check_error("sbatch", "PATH", "login node")
+
+
+def test_submissions_to_a_cluster_that_is_gone_for_good_block_a_study_until_they_are_deleted(store: Store) -> None:
+    gone = Submission.create("tiny", workers=1, settings=RaySettings(), study_folder=store.root)
+    folder_of(store, gone).write(gone.model_copy(update={"address": "no-such-host.invalid:6379"}))
+    folder = store.root / "engines" / "tiny"
+    with pytest.raises(SlbenchError, match=naming("no-such-host.invalid:6379", "delete", folder)):
+        confirmed(store, "tiny")
+    shutil.rmtree(folder)
+    assert confirmed(store, "tiny") == []
 
 
 def test_two_submits_at_once_submit_once(

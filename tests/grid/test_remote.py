@@ -21,6 +21,7 @@ from slbench.grid.shared_work import train_queue
 from slbench.record import Failure, Pruned
 from slbench.store import Store
 from slbench.study import StudyRun
+from tests.kills import killed_folders
 from tests.support import naming, runs, store_record
 
 PRUNED = Pruned(search="s", trial=3, epochs=1, reason="pruned", ended_at="")
@@ -97,6 +98,23 @@ def test_a_pruned_run_stops_at_its_worker_and_is_offered_to_no_other(queue: Shar
     _, events = execute(queue, work, (given,), on=prune)
     assert names(events) == ["Started", "Progressed", "JobPruned"]
     assert isinstance(events[-1], JobPruned) and queue.store.pruned(given.spec.run_id) == PRUNED
+
+
+def test_a_search_that_is_killed_while_it_opens_its_queue_again_leaves_one(tmp_path: Path) -> None:
+    given, other = runs({"seed": [0, 1]})
+
+    def queue_in(folder: Path) -> SharedQueue:
+        return SharedQueue(folder, Store(tmp_path / "results"))
+
+    def prepare(folder: Path) -> None:
+        queue_in(folder).open("s", [given])
+        queue_in(folder).publish(other)
+        queue_in(folder).prune(other.spec.run_id, PRUNED)
+        queue_in(folder).close()
+
+    for folder in killed_folders(tmp_path, lambda folder: queue_in(folder).open("s", [given]), prepare=prepare):
+        assert queue_in(folder).study().runs == (given,)
+    assert queue_in(folder).next() is None and not queue_in(folder).is_closed
 
 
 def kill_after(action: Callable[[], object]) -> None:

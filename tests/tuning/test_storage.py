@@ -67,12 +67,12 @@ def test_a_search_continues_whose_process_was_killed_with_its_machine(
 ) -> None:
     store = Store(tmp_path)
     dead = Owner(token="t", hostname="far", boot="before the restart", processes=((1, "1"),))
-    (store.claims.root / "tuning-s").mkdir(parents=True)
-    (store.claims.root / "tuning-s" / "1.json").write_text(dead.model_dump_json())
+    (store.claims.root / "tuning-search").mkdir(parents=True)
+    (store.claims.root / "tuning-search" / "1.json").write_text(dead.model_dump_json())
     monkeypatch.setattr(claims, "STALE_SECONDS", 0.0)
     monkeypatch.setattr(claims, "LOOK_SECONDS", 0.0)
-    tuning: Any = SimpleNamespace(store=store, config=config(name="s"))
-    with claim_search(tuning), pytest.raises(InputError, match=naming("--name", "s")), claim_search(tuning):
+    tuning: Any = SimpleNamespace(store=store, config=config())
+    with claim_search(tuning), pytest.raises(InputError, match=naming("--name", "search")), claim_search(tuning):
         pass
     assert store.claims.names() == set()
 
