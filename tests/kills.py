@@ -1,6 +1,7 @@
 """A process that is killed before any of its file operations."""
 
 import builtins
+import functools
 import io
 import os
 import traceback
@@ -25,7 +26,7 @@ def killed_folders(
     for number in range(most):
         folder = parent / str(number)
         prepare(folder)
-        died = dies(lambda folder=folder: action(folder), number)
+        died = dies(functools.partial(action, folder), number)
         yield folder
         if not died:
             assert number, "no file operation"
