@@ -20,6 +20,7 @@ from slbench.text import hide_password
 VERSIONED = ("torch", "torchvision", "numpy", "fvcore", "pandas")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt
 NEVER = 2**31 - 1  # bytes: a threshold that nothing reaches
+AGAIN = ("--force", "--retry-diverged")  # flags that have ended runs trained again
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
 
 
@@ -51,14 +52,14 @@ class Code(BaseModel):
 def command_line() -> str:
     """Return the command of slbench that this process is, as a shell reads it.
 
-    Without passwords of storage URLs, and without `--force`, which would begin again what the command has done. Empty
-    for another program, and for a worker that was submitted to a cluster.
+    Without passwords of storage URLs, and without flags that would begin again what the command has done. Empty for
+    another program, and for a worker that was submitted to a cluster.
     """
     program = Path(sys.argv[0])
     is_ours = program.name == "slbench" or (program.name == "__main__.py" and program.parent.name == "slbench")
     is_submitted = "--submission" in sys.argv  # by a cluster, not by a person
     return (
-        shlex.join(["slbench", *(hide_password(word) for word in sys.argv[1:] if word != "--force")])
+        shlex.join(["slbench", *(hide_password(word) for word in sys.argv[1:] if word not in AGAIN)])
         if is_ours and not is_submitted
         else ""
     )

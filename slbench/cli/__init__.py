@@ -144,13 +144,21 @@ def run(arguments: list[str] | None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(
-            f"slbench: disk full: {error.filename or error.strerror}: free some space; the same command resumes",
+            f"slbench: disk full: {error.filename or error.strerror}: free some space; {resuming(arguments)}",
             file=sys.stderr,
         )
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        print("slbench: interrupted; finished runs are kept, the same command resumes", file=sys.stderr)
+        print(f"slbench: interrupted; finished runs are kept, {resuming(arguments)}", file=sys.stderr)
         return INTERRUPTED
+
+
+def resuming(arguments: list[str] | None) -> str:
+    """Return how to continue a command that was ended."""
+    from slbench.machine import AGAIN
+
+    again = [word for word in (sys.argv if arguments is None else arguments) if word in AGAIN]
+    return f"the same command{f' without {again[0]}' if again else ''} resumes"
 
 
 def entry() -> None:

@@ -66,6 +66,21 @@ def grid(finished: Grid, tmp_path: Path) -> Grid:
     return Grid(finished.study, tmp_path / "results", finished.code, finished.out, finished.records)
 
 
+@pytest.mark.parametrize("flag", ["--force", "--retry-diverged", None])
+def test_what_to_do_after_an_interruption_leaves_out_flags_that_would_begin_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flag: str | None
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slbench.cli.app", interrupted)
+    more = [] if flag is None else [flag]
+    assert main(["run-grid", "a.toml", *more]) == 130
+    assert f"the same command {f'without {flag} ' if flag else ''}resumes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["/bin/slbench", "run-grid", *more, "a.toml"])
+    assert machine.command_line() == "slbench run-grid a.toml"
+
+
 def test_every_run_has_a_record_and_is_counted_in_the_summary(finished: Grid) -> None:
     assert finished.code == 0
     assert finished.out.splitlines()[-1] == "tiny: 2 of 2 done"
