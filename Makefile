@@ -28,7 +28,7 @@ gpu-check: install
 bench: .venv/.bench
 	$(BIN)/python -W ignore -m benchmarks.networks
 
-# The same with each network compiled too; an hour and more.
+# The same with each network compiled too; some two hours.
 bench-compiled: .venv/.bench
 	$(BIN)/python -W ignore -m benchmarks.networks --compiled
 
