@@ -20,6 +20,10 @@ def test_an_interval_far_wider_than_the_others_does_not_flatten_them() -> None:
     assert difference_range([0.0], [])[1] > 0
 
 
+def test_the_interval_of_one_large_effect_among_small_ones_is_whole() -> None:
+    assert difference_range([5.7, 0.3, -0.3], [(3.8, 7.6), (-0.6, 1.2), (-1.6, 1.0)])[1] > 7.6
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
