@@ -16,6 +16,7 @@ from slbench.engines.watch import (
     SubmissionStatus,
     WorkerStatus,
     bad_nodes,
+    early_kills,
     failures_to_start,
     look_up,
     statuses,
@@ -27,7 +28,7 @@ from slbench.study import StudyRun
 from slbench.study.shipped import base_folder
 from slbench.text import plural
 
-MAX_FAILED_STARTS = 3  # in a row; then no more workers are submitted without consent
+MAX_FAILED_STARTS, MAX_EARLY_KILLS = 3, 5  # in a row; then no more workers are submitted without consent
 DAY_SECONDS = 86_400.0  # for which a node is left out
 LOOKUPS = (1.0, 2.0, 4.0)  # seconds before each look for a submission whose answer was lost
 
@@ -226,12 +227,17 @@ def runs_left(request: Request) -> int:
 
 
 def check_starts(found: Sequence[SubmissionStatus]) -> None:
-    """Raise InputError if the latest workers all failed to start."""
-    failed = failures_to_start(found)
+    """Raise InputError if the latest workers all failed to start, or were killed before any run went on."""
+    failed, killed = failures_to_start(found), early_kills(found)
     if len(failed) >= MAX_FAILED_STARTS:
         raise InputError(
             f"the last {plural(len(failed), 'worker')} failed to start ({failed[0].why}); logs: "
             f"{found[-1].folder.path}; --force submits all the same"
+        )
+    if len(killed) >= MAX_EARLY_KILLS:
+        raise InputError(
+            f"the last {plural(len(killed), 'worker')} were killed before any run went on, perhaps for want of memory; "
+            f"logs: {found[-1].folder.path}; --force submits all the same"
         )
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Literal
 
@@ -40,6 +41,7 @@ class WorkerStatus:
     node: str
     attempts: tuple[Attempt, ...]
     failed_to_start: bool = False  # ended before any run went on
+    killed_early: bool = False  # killed before any run went on
 
     @property
     def is_active(self) -> bool:
@@ -114,7 +116,8 @@ def worker_status(task: int, attempts: Sequence[Attempt], row: Task | None, *, i
         why = "cancelled" if cancelled else told or "did not start"
         return WorkerStatus(task, "ended", why, node, tried, failed_to_start=not cancelled)
     if last.end is None:
-        return WorkerStatus(task, "ended", "cancelled" if is_cancelled else told or "killed", node, tried)
+        why = "cancelled" if is_cancelled else told or "killed"
+        return WorkerStatus(task, "ended", why, node, tried, killed_early=not last.progressed)
     failed = last.end == "failed" and not last.progressed and last.runs == 0
     why = ending(attempts, is_cancelled=is_cancelled, told=told)
     return WorkerStatus(task, "ended", why, node, tried, failed_to_start=failed)
@@ -143,15 +146,18 @@ def last_words(attempts: Sequence[Attempt]) -> str:
 
 def failures_to_start(found: Sequence[SubmissionStatus]) -> list[WorkerStatus]:
     """Return the latest workers that failed to start, with no other ending after them."""
-    ended = [
-        worker for each in found for worker in each.workers if worker.state == "ended" and worker.why != "cancelled"
-    ]
-    failed = list[WorkerStatus]()
-    for worker in reversed(ended):
-        if not worker.failed_to_start:
-            break
-        failed.append(worker)
-    return failed
+    return list(takewhile(lambda worker: worker.failed_to_start, latest_ended(found)))
+
+
+def early_kills(found: Sequence[SubmissionStatus]) -> list[WorkerStatus]:
+    """Return the latest workers that were killed before any run went on, with no other ending after them."""
+    return list(takewhile(lambda worker: worker.killed_early, latest_ended(found)))
+
+
+def latest_ended(found: Sequence[SubmissionStatus]) -> list[WorkerStatus]:
+    """Return the workers that have ended and were not cancelled, the latest first."""
+    workers = [worker for each in found for worker in each.workers]
+    return [worker for worker in reversed(workers) if worker.state == "ended" and worker.why != "cancelled"]
 
 
 def bad_nodes(found: Iterable[SubmissionStatus]) -> dict[str, str]:

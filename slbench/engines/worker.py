@@ -114,7 +114,10 @@ class EngineWorker:
 
     def see(self, event: Event) -> None:
         self._runs += isinstance(event, Finished)
-        self._progressed = self._progressed or isinstance(event, Finished | Progressed)
+        if not self._progressed and isinstance(event, Finished | Progressed):
+            self._progressed = True
+            self.attempt = self.attempt.model_copy(update={"progressed": True})
+            self._write()  # at once: a worker that is killed records no end
 
     def end(self, end: End, *, message: str = "") -> None:
         """Record how this attempt ends."""

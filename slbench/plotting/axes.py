@@ -41,8 +41,8 @@ def accuracy_range(values: Iterable[float]) -> Range:
 def difference_range(estimates: Sequence[float], intervals: Sequence[Range]) -> Range:
     """Return the limits of an axis of differences in points, with 0.
 
-    All estimates are inside, and intervals up to BEYOND times the median one or the farthest estimate, but nothing beyond a
-    difference of 100.
+    All estimates are inside, and intervals up to BEYOND times the median one or the farthest estimate, but nothing
+    beyond a difference of 100.
     """
     farthest = max(map(abs, estimates))
     reaches = [max(abs(low), abs(high)) for low, high in intervals]

@@ -231,6 +231,20 @@ def test_after_workers_that_never_started_nothing_is_submitted_without_consent(
     assert len(slurm.jobs) == 6
 
 
+def test_after_workers_that_were_killed_early_nothing_is_submitted_without_consent(
+    slbench: Command, study: Path, store: Store, slurm: FakeSlurm
+) -> None:
+    assert slbench("submit", study, "--store", store.root, "--workers", 5).code == 0
+    (folder,), killed = folders(store), Attempt(restart=0, job_id="1", hostname="n1", started_at="")
+    for task in range(5):
+        folder.write_worker(task, [killed])
+        slurm.change(task, state="FAILED")
+    result = slbench("submit", study, "--store", store.root, "--workers", 3)
+    result.check_error("5 workers", "killed before any run went on", "--force")
+    folder.write_worker(4, [killed.model_copy(update={"progressed": True})])
+    assert slbench("submit", study, "--store", store.root, "--workers", 3).code == 0
+
+
 def test_a_node_on_which_workers_fail_to_start_is_named_and_left_out_of_the_next_submission(
     slbench: Command, study: Path, store: Store, slurm: FakeSlurm
 ) -> None:

@@ -10,7 +10,7 @@ from slbench.engines import watch
 from slbench.engines.engine import Answer, Task
 from slbench.engines.schedulers import SCHEDULERS
 from slbench.engines.submission import Attempt, Submission, SubmissionFolder, folder_of
-from slbench.engines.watch import Watcher, bad_nodes, failures_to_start, status
+from slbench.engines.watch import Watcher, bad_nodes, early_kills, failures_to_start, status
 from slbench.store import Store
 from tests.engines.conftest import FakeSlurm
 from tests.support import missing
@@ -70,6 +70,15 @@ def test_failures_to_start_count_until_a_worker_that_started(tmp_path: Path) -> 
     assert [worker.task for worker in failures_to_start([found])] == [3, 2]
     (why,) = [why for node, why in bad_nodes([found]).items() if node == "n5"]
     assert not missing(why, "2 workers", "no GPU")
+
+
+def test_early_kills_count_until_a_worker_whose_runs_went_on(tmp_path: Path) -> None:
+    submission, folder = submitted(Store(tmp_path), 5)
+    went_on = STARTED.model_copy(update={"progressed": True})
+    for task, attempts in enumerate([[STARTED], [went_on], [STARTED], [STARTED]]):
+        folder.write_worker(task, attempts)
+    found = status(submission.model_copy(update={"cancelled": [4]}), folder, queue={submission.name: []})
+    assert [worker.task for worker in early_kills([found])] == [3, 2]
 
 
 def test_the_scheduler_is_asked_once_for_all_and_less_often_while_it_fails(tmp_path: Path, slurm: FakeSlurm) -> None:
