@@ -16,10 +16,11 @@ from benchmarks.simulated import (
     robust_spread_of,
     spread_of,
 )
+from slbench.stats.moderation import PLAIN_WEIGHT, PRIOR_WEIGHT
 from slbench.stats.simultaneous import sidak_level
 
 UNEQUAL, OUTLYING = 0.4, 4.0  # sd of the logarithms of the spreads; spread of the outlying cell
-LIMITS = (3, 4, 6, 10)
+LIMITS = (3, 4, 6, 10, 30)
 Row = Sequence[str]
 
 
@@ -40,16 +41,15 @@ def robust_rows(studies: int, seed: int) -> Iterator[Row]:
     for cells, seeds, (name, (unequal, outlying)) in product((10, 20), (2, 3, 5), conditions.items()):
         values = differences(np.random.default_rng([seed, 4, cells, seeds]), (studies, cells, seeds), unequal=unequal)
         values[:, :, 0] *= outlying
-        moderated = spread_of(values, moderated=True)
-        for kind, spread in {
-            "own": own_spread(values),
-            "moderated": moderated,
-            "robust": robust_spread_of(values),
-        }.items():
-            coverage, wrong = errors(values, spread)
-            width = (
-                half_width(spread, seeds, 0.95)[:, :, 1:].mean() / half_width(moderated, seeds, 0.95)[:, :, 1:].mean()
-            )
+        spreads = {
+            "own": [own_spread(values)] * 2,
+            "moderated": [spread_of(values, moderated=True, limit=limit) for limit in (PRIOR_WEIGHT, PLAIN_WEIGHT)],
+            "robust": [robust_spread_of(values, limit) for limit in (PRIOR_WEIGHT, PLAIN_WEIGHT)],
+        }
+        widths = {kind: half_width(plain, seeds, 0.95)[:, :, 1:].mean() for kind, (_, plain) in spreads.items()}
+        for kind, (joint, plain) in spreads.items():
+            coverage, wrong = errors(values, plain)[0], errors(values, joint)[1]
+            width = widths[kind] / widths["moderated"]
             yield (
                 name, str(cells), str(seeds), kind, f"{coverage[:, :, 1:].mean():.3f}",
                 f"{coverage[:, :, 0].mean():.3f}", f"{wrong:.3f}", f"{width:.2f}",

@@ -153,13 +153,13 @@ def spread_of(values: Array, *, moderated: bool, limit: float = PRIOR_WEIGHT) ->
     return moderate(own, prior_of(own, limit), limit=limit) if moderated else own
 
 
-def robust_spread_of(values: Array) -> Spread:
-    """Return the spreads of `variance = "robust"`; no run is missing."""
+def robust_spread_of(values: Array, limit: float = PRIOR_WEIGHT) -> Spread:
+    """Return the spreads of `variance = "robust"`, see `spread_of`; no run is missing."""
     own = own_spread(values)
     found = np.empty((2, *own.df.shape))
     for place in np.ndindex(own.df.shape[:2]):
         cells = [Variance(*each) for each in zip(own.variance[place].tolist(), own.df[place].tolist(), strict=True)]
-        found[:, *place] = np.transpose([(each.value, each.df) for each in moderated_by(cells, robust_priors)])
+        found[:, *place] = np.transpose([(each.value, each.df) for each in moderated_by(cells, robust_priors, limit)])
     return Spread(*found)
 
 

@@ -216,6 +216,7 @@ def at_level(result: Result, level: float, statistics: Statistics) -> Result:
     again = result_of(
         result.answer,
         spread,
+        spread,
         level=level,
         family=result.family,
         family_size=result.family_size,

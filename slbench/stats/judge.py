@@ -19,7 +19,7 @@ from slbench.stats.contrast import (
 from slbench.stats.contrasts import Answer, BySeed, answers
 from slbench.stats.correlation import Correlation, correlation
 from slbench.stats.intervals import t_bound
-from slbench.stats.moderation import ROUNDING, Variance, moderated
+from slbench.stats.moderation import PLAIN_WEIGHT, PRIOR_WEIGHT, ROUNDING, Variance, moderated
 from slbench.stats.robust_prior import PRIORS
 from slbench.stats.settings import DEFAULT_STATISTICS, Statistics, VarianceKind
 from slbench.stats.simultaneous import MIN_CORRELATION_DF, min_p_level, sidak_level
@@ -100,10 +100,11 @@ def contrasts(
     other cells, which adds degrees of freedom where these agree; see `slbench.stats.moderation` (Smyth 2004). "robust"
     is moderated too, from ten cells on by a prior that outlying cells do not determine (Phipson et al. 2016).
 
-    `low_plain` to `high_plain` is the Student interval at `level` for this contrast alone. `low` to `high` holds
-    jointly over the family: each contrast has the level 1 - a with its own Student quantile, where a is Sidak's
-    1 - level ** (1 / m) for m contrasts, or, from 11 seeds common to all, the quantile of the smallest p value under
-    the observed correlations (Westfall and Young 1993).
+    `low_plain` to `high_plain` is the Student interval at `level` for this contrast alone, whose variance may borrow
+    more from the other cells (`slbench.stats.moderation.PLAIN_WEIGHT`); `df` and `std` are those of `low` to `high`.
+    That interval holds jointly over the family: each contrast has the level 1 - a with its own Student quantile, where
+    a is Sidak's 1 - level ** (1 / m) for m contrasts, or, from 11 seeds common to all, the quantile of the smallest p
+    value under the observed correlations (Westfall and Young 1993).
 
     Args:
         frame: runs as `slbench.load_runs` returns them; with a column `kind`, only runs of grids are used.
@@ -227,28 +228,36 @@ def why_unanswered(question: Contrast) -> str:
 
 def judged(found: Sequence[Answer], *, family: Family, statistics: Statistics) -> list[Result]:
     """Return the results of one family."""
-    spreads = spreads_of(found, statistics.variance)
+    spreads, plain = (spreads_of(found, statistics.variance, limit) for limit in (PRIOR_WEIGHT, PLAIN_WEIGHT))
     joint = joint_level(found, statistics.level)
     return [
-        result_of(answer, spread, level=joint, family=family, family_size=len(found), statistics=statistics)
-        for answer, spread in zip(found, spreads, strict=True)
+        result_of(answer, *both, level=joint, family=family, family_size=len(found), statistics=statistics)
+        for answer, *both in zip(found, spreads, plain, strict=True)
     ]
 
 
 def result_of(
-    answer: Answer, spread: Variance | None, *, level: float, family: Family, family_size: int, statistics: Statistics
+    answer: Answer,
+    spread: Variance | None,
+    plain: Variance | None,
+    *,
+    level: float,
+    family: Family,
+    family_size: int,
+    statistics: Statistics,
 ) -> Result:
     """Return the result of one contrast; without intervals where its verdict is withheld, lest one is read off them.
 
     Args:
+        spread: variance behind the simultaneous interval.
+        plain: variance behind the plain interval, which is not wider than the simultaneous one.
         level: of the simultaneous interval.
     """
     n = len(answer.values)
     estimate = mean(answer.values.values()) if n else math.nan
     is_withheld = statistics.failures == "withhold" and answer.unequal_failures
-    shown = None if is_withheld else spread
-    low, high = interval(estimate, shown, n=n, level=level)
-    low_plain, high_plain = interval(estimate, shown, n=n, level=statistics.level)
+    low, high = interval(estimate, None if is_withheld else spread, n=n, level=level)
+    low_plain, high_plain = interval(estimate, None if is_withheld else plain, n=n, level=statistics.level)
     decided = verdict(low, high, margin=statistics.margin / answer.span, is_sign=answer.contrast.is_sign)
     return Result(
         answer=answer,
@@ -256,8 +265,8 @@ def result_of(
         n=n,
         low=low,
         high=high,
-        low_plain=low_plain,
-        high_plain=high_plain,
+        low_plain=max(low, low_plain),
+        high_plain=min(high, high_plain),
         level=level,
         std=math.sqrt(spread.value) if spread else math.nan,
         df=spread.df if spread else math.nan,
@@ -268,8 +277,11 @@ def result_of(
     )
 
 
-def spreads_of(found: Sequence[Answer], kind: VarianceKind) -> list[Variance | None]:
+def spreads_of(found: Sequence[Answer], kind: VarianceKind, limit: float) -> list[Variance | None]:
     """Return the variance of each answer; None for one seed or without spread.
+
+    Args:
+        limit: of the weight of the prior, in degrees of freedom of one cell.
 
     Moderated variances borrow only from the same contrast in other cells of the same setting, whose runs are others:
     variants of a swept method share their reference, so that their variances are not independent.
@@ -281,7 +293,7 @@ def spreads_of(found: Sequence[Answer], kind: VarianceKind) -> list[Variance | N
     for group in distinct(map(sharing, found)):
         places = [i for i, answer in enumerate(found) if sharing(answer) == group is not None and own[i] is not None]
         known = [spread for place in places if (spread := own[place]) is not None]
-        for place, spread in zip(places, moderated(known, PRIORS[kind]), strict=True):
+        for place, spread in zip(places, moderated(known, PRIORS[kind], limit), strict=True):
             shared[place] = spread
     return shared
 

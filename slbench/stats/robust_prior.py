@@ -29,16 +29,17 @@ NODES = 128  # of each integral over probabilities
 SMALLEST_TAIL = 1e-12  # of a variance whose degrees of freedom are changed
 
 
-def robust_priors(variances: Sequence[Variance]) -> list[Variance]:
+def robust_priors(variances: Sequence[Variance], limit: float | None = None) -> list[Variance]:
     """Return the prior of each of several variances: one scale, and the weight for that cell in degrees of freedom.
 
     Args:
         variances: of the same contrast in each cell, all above zero.
+        limit: of the weight where `common_prior` is used.
     """
     import numpy as np
 
     if len(variances) < MIN_CELLS:
-        return common_prior(variances)
+        return common_prior(variances, limit)
     plain, df = smyth_prior(variances), max(variance.df for variance in variances)
     logs = np.log([at_df(variance, plain, df) for variance in variances])
     low, high = np.quantile(logs, [TAILS[0], 1 - TAILS[1]])

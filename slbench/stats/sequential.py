@@ -175,7 +175,7 @@ def priors_of(found: Sequence[Series], kind: VarianceKind) -> list[Prior | None]
     usable = [variance for variance in own if variance is not None]
     if len(usable) < 2:
         return [None] * len(found)
-    priors, df = iter(PRIORS[kind](usable)), sum(each.df for each in usable)
+    priors, df = iter(PRIORS[kind](usable, None)), sum(each.df for each in usable)
     return [None if variance is None else Prior(next(priors), df) for variance in own]
 
 

@@ -24,7 +24,7 @@ from benchmarks.verdict import covered, wilson
 from benchmarks.verdict_cost import training_runs
 from slbench import contrasts
 from slbench.stats.contrast import Contrast
-from slbench.stats.moderation import Variance, estimate_prior
+from slbench.stats.moderation import PLAIN_WEIGHT, Variance, estimate_prior
 from slbench.stats.sequential import SequentialDesign, interim_analyses
 from slbench.stats.settings import Statistics
 from slbench.stats.simultaneous import sidak_level
@@ -54,6 +54,7 @@ def test_simulated_studies_are_judged_as_by_contrasts(seeds: int, options: dict[
     study = differences(np.random.default_rng(seeds), (1, 5, seeds), "normal", **options) + 0.5
     spread, count = spread_of(study, moderated=True), np.isfinite(study).sum(axis=-1)
     half = half_width(spread, count, sidak_level(0.95, 15))
+    plain = half_width(spread_of(study, moderated=True, limit=PLAIN_WEIGHT), count, 0.95)
     found = verdicts(means(study), half, margin=2.0)
     table = contrasts(as_frame(study[0]), margin=2.0)
     table = table[~table["exploratory"]].set_index(["contrast", "backbone"])
@@ -63,6 +64,7 @@ def test_simulated_studies_are_judged_as_by_contrasts(seeds: int, options: dict[
             assert row.estimate == pytest.approx(means(study)[0, place, cell])
             assert row.df == pytest.approx(spread.df[0, place, cell], nan_ok=True)
             assert (row.high - row.low) / 2 == pytest.approx(half[0, place, cell], nan_ok=True)
+            assert (row.high_plain - row.low_plain) / 2 == pytest.approx(plain[0, place, cell], nan_ok=True)
             assert row.verdict.startswith("better") == found.better[0, place, cell]
             assert (row.verdict == "equivalent") == found.equivalent[0, place, cell]
 
@@ -129,10 +131,11 @@ def test_the_weight_of_the_prior_is_that_of_limma() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"unequal": 0.4}, {"missing": 0.1}], ids=["equal", "unequal", "missing"])
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10, 30])
+@pytest.mark.parametrize("cells", [5, 20])
 @pytest.mark.parametrize("law", LAWS)
-def test_plain_intervals_cover_for_each_contrast(law: str, seeds: int, options: dict[str, float]) -> None:
-    """5 cells. Under other laws than the normal, intervals of few seeds are wider than need be."""
-    found = covered(simulated(seeds, 5, seeds, law, **options), 0.95)
+def test_plain_intervals_cover_for_each_contrast(law: str, cells: int, seeds: int, options: dict[str, float]) -> None:
+    """Under other laws than the normal, intervals are wider than need be."""
+    found = covered(simulated(seeds, cells, seeds, law, **options), 0.95, PLAIN_WEIGHT)
     for place in range(len(CONTRASTS)):
         least, most = (0.93, 0.97) if law == "normal" else (0.92, 0.99)
         assert least <= np.nanmean(found[:, place]) <= most
