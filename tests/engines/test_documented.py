@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import psutil
@@ -77,7 +78,9 @@ def test_the_ssh_loop_returns_at_once_and_its_workers_finish_every_run_once(tmp_
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / "study.toml").write_text(TINY_STUDY)
     program = project / ".venv" / "bin" / "slbench"
-    work = f'PYTHONPATH={ROOT} exec {sys.executable} -m slbench "$@" --devices cpu --jobs-per-device 1'
+    work = (
+        f'PYTHONPATH={quote(str(ROOT))} exec {quote(sys.executable)} -m slbench "$@" --devices cpu --jobs-per-device 1'
+    )
     program.write_text(f"#!/bin/sh\necho began\nwhile ! test -e go; do sleep 0.1; done\n{work}\n")
     program.chmod(0o755)
     loop = block("for host in")
