@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,8 @@ def can_isolate() -> bool:
 
 def start_host(number: int, folder: Path) -> "subprocess.Popen[bytes]":
     """Start a host in namespaces of its own, with a clock and a name of its own."""
-    host = f"{sys.executable} -m tests.grid.simulated_host {folder / 'results'} {folder / f'log-{number}'} {number}"
+    paths = [sys.executable, "-m", "tests.grid.simulated_host", str(folder / "results"), str(folder / f"log-{number}")]
+    host = shlex.join([*paths, str(number)])
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(LIBRARY), "FAKETIME": SKEWS[number],
         "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
